@@ -42,6 +42,8 @@ struct lsi_apply_kind {
     ls_status (*look)(lsi_thing *thing, ls_stream *stream, bool *is_there);
     /* Whether what was filled in differs, and may. Returns an exit code. `stream` NULL: there is none. */
     int (*compare)(lsi_apply *apply, lsi_thing *thing, ls_stream *stream);
+    /* Whether something that is there may be removed. Returns an exit code, having said why not. NULL: always. */
+    int (*check_removal)(lsi_apply *apply, const lsi_thing *thing, ls_stream *stream);
     ls_status (*make)(const lsi_thing *thing, ls_store *store, ls_stream *stream); /* `stream` NULL: of streams */
     ls_status (*change)(const lsi_thing *thing, ls_store *store, ls_stream *stream);
     ls_status (*remove)(const lsi_thing *thing, ls_store *store, ls_stream *stream);
@@ -71,6 +73,11 @@ int lsi_schema_write(const lsi_call *call, const char *directory, const char *na
 int lsi_schema_move(const lsi_call *call, const char *from, const char *to, const char *name);
 /* Removes it from one of them, if they are not the same directory. */
 int lsi_schema_leave(const lsi_call *call, const char *from, const char *to, const char *name);
+/* What would keep the above from writing, from moving it away and from removing it, as far as that shows without doing
+ * so: 0 or an errno. */
+int lsi_schema_write_trouble(const char *directory, const char *name);
+int lsi_schema_move_trouble(const char *from, const char *to, const char *name);
+int lsi_schema_remove_trouble(const char *directory, const char *name);
 
 /* ---- apply_processors.c: the processors of a delivery ---- */
 #define LSI_PROCESSOR_KEYS_MAX 50

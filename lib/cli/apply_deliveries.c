@@ -288,6 +288,71 @@ static int check_schema(lsi_apply *apply, const lsi_thing *thing)
                                thing->name);
 }
 
+/* `directory` is one step below `above`, by their names. */
+static bool is_right_below(const char *directory, const char *above)
+{
+    size_t size = strlen(above), at;
+
+    while (size > 0 && above[size - 1] == '/')
+        size--;
+    at = size + strspn(directory + (strlen(directory) > size ? size : strlen(directory)), "/");
+    if (strncmp(directory, above, size) != 0 || at == size)
+        return false;
+    at += strcspn(directory + at, "/");
+    return directory[at + strspn(directory + at, "/")] == '\0';
+}
+
+/* A schema that the template gives before is what makes the directory above this one. */
+static bool is_above_made(const lsi_apply *apply, const lsi_thing *thing, const char *directory)
+{
+    for (const lsi_thing *at = apply->things; at != thing; at = at->next) {
+        const delivery_plan *other = at->wanted;
+
+        if (at->kind == thing->kind && other->schema != NULL && other->to.directory != NULL &&
+            is_right_below(directory, other->to.directory))
+            return true;
+    }
+    return false;
+}
+
+/* 0 or an errno: what would keep `make_beside` from its work. */
+static int beside_trouble(const lsi_apply *apply, const lsi_thing *thing, bool is_shared)
+{
+    const delivery_plan *plan = thing->wanted;
+    const char *from = is_shared ? NULL : plan->is.directory, *to = plan->to.directory;
+    int err = 0;
+
+    if (plan->schema != NULL)
+        err = lsi_schema_write_trouble(to, thing->name);
+    else if (from != NULL && to != NULL)
+        err = lsi_schema_move_trouble(from, to, thing->name);
+    if (err == ENOENT && is_above_made(apply, thing, to))
+        err = 0;
+    if (err == 0 && from != NULL && (to == NULL || (plan->schema != NULL && !lsi_is_same_directory(from, to))))
+        err = lsi_schema_remove_trouble(from, thing->name);
+    return err;
+}
+
+static int check_beside(lsi_apply *apply, const lsi_thing *thing)
+{
+    const delivery_plan *plan = thing->wanted;
+    const lsi_node *node = lsi_node_member(thing->node, plan->schema != NULL ? "Schema" : "Directory");
+    char other[LSI_NAME_BYTES] = "";
+    ls_status st = LS_OK;
+    int err;
+
+    if (plan->is.directory != NULL && apply->store != NULL)
+        st = lsi_schema_sharer(apply->store, thing->stream, thing->name, plan->is.directory, other);
+    if (st != LS_OK)
+        return lsi_failed(apply->call, st);
+    err = beside_trouble(apply, thing, other[0] != '\0');
+    if (err == 0)
+        return LSI_EXIT_OK;
+    return lsi_template_refuse(&apply->template, node != NULL ? node : thing->node, "the schema cannot be %s %s: %s",
+                               plan->schema != NULL ? "written to" : "moved from",
+                               plan->schema != NULL ? plan->to.directory : plan->is.directory, strerror(err));
+}
+
 static int compare(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
 {
     const delivery_plan *plan = thing->wanted;
@@ -303,7 +368,9 @@ static int compare(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
     if (code == LSI_EXIT_OK && thing->state != LSI_THING_NEW && is_same(&plan->is, &plan->to) &&
         (plan->schema == NULL || lsi_schema_is(plan->to.directory, thing->name, plan->schema)))
         thing->state = LSI_THING_SAME;
-    return code == LSI_EXIT_OK && thing->state != LSI_THING_SAME ? check_schema(apply, thing) : code;
+    if (code == LSI_EXIT_OK && thing->state != LSI_THING_SAME)
+        code = check_schema(apply, thing);
+    return code == LSI_EXIT_OK && thing->state != LSI_THING_SAME ? check_beside(apply, thing) : code;
 }
 
 /* ---- changing ---- */
@@ -363,6 +430,27 @@ static int remove_beside(lsi_apply *apply, const lsi_thing *thing)
                : lsi_schema_drop(apply->call, apply->store, thing->stream, thing->name, plan->to.directory);
 }
 
+static int check_removal(lsi_apply *apply, const lsi_thing *thing, ls_stream *stream)
+{
+    const delivery_plan *plan = thing->wanted;
+    char other[LSI_NAME_BYTES] = "";
+    ls_status st = LS_OK;
+    int err;
+
+    (void)stream;
+    if (plan->is.directory != NULL)
+        st = lsi_schema_sharer(apply->store, thing->stream, thing->name, plan->is.directory, other);
+    if (st != LS_OK)
+        return lsi_failed(apply->call, st);
+    err = plan->is.directory != NULL && other[0] == '\0'
+              ? lsi_schema_remove_trouble(plan->is.directory, thing->name) : 0;
+    if (err == 0)
+        return LSI_EXIT_OK;
+    lsi_say(apply->call, "%s/_%s.schema cannot be removed, so nothing is: %s", plan->is.directory, thing->name,
+            strerror(err));
+    return LSI_EXIT_FAILED;
+}
+
 static ls_status remove_delivery(const lsi_thing *thing, ls_store *store, ls_stream *stream)
 {
     (void)store;
@@ -386,6 +474,7 @@ const lsi_apply_kind lsi_apply_deliveries = {
     .fill = fill,
     .look = look,
     .compare = compare,
+    .check_removal = check_removal,
     .make = make,
     .change = change,
     .remove = remove_delivery,

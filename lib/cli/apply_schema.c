@@ -69,7 +69,7 @@ static void write_tree(lsi_json_writer *to, const lsi_node *schema)
         lsi_json_object_close(to);
 }
 
-/* ---- the file ---- */
+/* ---- whether it could be done ---- */
 
 /* "DIRECTORY/_NAME.schema" and `end`; free it. NULL: no memory. */
 static char *path_of(const char *directory, const char *name, const char *end)
@@ -81,6 +81,108 @@ static char *path_of(const char *directory, const char *name, const char *end)
         (void)snprintf(path, size, "%s/_%s.schema%s", directory, name, end);
     return path;
 }
+
+/* The directory above; free it. NULL: no memory. */
+static char *above_of(const char *directory)
+{
+    size_t size = strlen(directory);
+    char *above;
+
+    while (size > 1 && directory[size - 1] == '/')
+        size--;
+    while (size > 0 && directory[size - 1] != '/')
+        size--;
+    while (size > 1 && directory[size - 1] == '/')
+        size--;
+    above = malloc(size + sizeof ".");
+    if (above != NULL)
+        (void)snprintf(above, size + sizeof ".", "%.*s", size != 0 ? (int)size : 1, size != 0 ? directory : ".");
+    return above;
+}
+
+static int access_trouble(const char *path, int how)
+{
+    return faccessat(AT_FDCWD, path, how, AT_EACCESS) != 0 ? errno : 0;
+}
+
+static int directory_trouble(const char *directory)
+{
+    struct stat is;
+
+    return stat(directory, &is) != 0 ? errno : !S_ISDIR(is.st_mode) ? ENOTDIR : access_trouble(directory, W_OK | X_OK);
+}
+
+/* Nothing is at the path of the directory; or it is a link to nothing, where none can be made. */
+static int make_trouble(const char *directory)
+{
+    struct stat is;
+    char *above = above_of(directory);
+    int err = above == NULL ? ENOMEM : lstat(directory, &is) == 0 ? ENOENT : directory_trouble(above);
+
+    free(above);
+    return err;
+}
+
+/* Of the two files, in a directory that is there. */
+static int files_trouble(const char *path, const char *beside)
+{
+    struct stat is;
+
+    if (lstat(path, &is) == 0 && S_ISDIR(is.st_mode))
+        return EISDIR;
+    if (lstat(beside, &is) != 0)
+        return 0;
+    return S_ISLNK(is.st_mode) ? ELOOP : !S_ISREG(is.st_mode) ? EEXIST : access_trouble(beside, W_OK);
+}
+
+int lsi_schema_write_trouble(const char *directory, const char *name)
+{
+    char *path = path_of(directory, name, ""), *beside = path_of(directory, name, ".new");
+    struct stat is;
+    int err;
+
+    if (path == NULL || beside == NULL)
+        err = ENOMEM;
+    else if (stat(directory, &is) != 0)
+        err = errno == ENOENT ? make_trouble(directory) : errno;
+    else if ((err = directory_trouble(directory)) == 0 && (err = access_trouble(directory, R_OK)) == 0)
+        err = files_trouble(path, beside);
+    free(path);
+    free(beside);
+    return err;
+}
+
+int lsi_schema_move_trouble(const char *from, const char *to, const char *name)
+{
+    char *path = path_of(from, name, "");
+    struct stat is;
+    int err = path == NULL ? ENOMEM : 0;
+
+    if (err == 0 && !lsi_is_same_directory(from, to) && lstat(path, &is) == 0) {
+        err = S_ISLNK(is.st_mode) ? ELOOP
+            : !S_ISREG(is.st_mode) || is.st_size > BYTES_MAX ? EFBIG : access_trouble(path, R_OK);
+        if (err == 0)
+            err = lsi_schema_remove_trouble(from, name);
+        if (err == 0)
+            err = lsi_schema_write_trouble(to, name);
+    }
+    free(path);
+    return err;
+}
+
+int lsi_schema_remove_trouble(const char *directory, const char *name)
+{
+    char *path = path_of(directory, name, "");
+    struct stat is;
+    int err = path == NULL ? ENOMEM
+        : lstat(path, &is) != 0 ? (errno != ENOENT && errno != ENOTDIR ? errno : 0)
+        : S_ISDIR(is.st_mode) ? EISDIR : access_trouble(directory, W_OK | X_OK);
+
+    free(path);
+    return err;
+}
+
+/* ---- the file ---- */
 
 /* The object's text and a line feed; free it. NULL: no memory. */
 static char *text_of(const lsi_node *schema, size_t *size)

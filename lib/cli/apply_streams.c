@@ -359,6 +359,53 @@ static ls_status change(const lsi_thing *thing, ls_store *store, ls_stream *stre
     return st;
 }
 
+static bool is_named(const stream_plan *plan, const char *consumer)
+{
+    for (uint32_t i = 0; i < plan->consumer_count; i++)
+        if (strcmp(plan->consumers[i], consumer) == 0)
+            return true;
+    return false;
+}
+
+/* A consumer that the template does not name; `info->name` "": none. */
+static ls_status find_other_consumer(const stream_plan *plan, ls_stream *stream, ls_consumer_info *info)
+{
+    bool is_found = false, has_more = true;
+    ls_status st = LS_OK;
+
+    while (st == LS_OK && has_more && !is_found) {
+        ls_consumer_list *page;
+
+        st = ls_stream_list_consumers(stream, info->name, 0, &page);
+        if (st != LS_OK)
+            break;
+        for (uint32_t i = 0; i < ls_consumer_list_count(page) && st == LS_OK && !is_found; i++) {
+            st = ls_consumer_list_at(page, i, info);
+            is_found = st == LS_OK && !is_named(plan, info->name);
+        }
+        has_more = ls_consumer_list_has_more(page) != 0;
+        ls_consumer_list_free(page);
+    }
+    if (!is_found)
+        info->name[0] = '\0';
+    return st;
+}
+
+/* What belongs to a stream goes before it: so that it may go is known before. */
+static int check_removal(lsi_apply *apply, const lsi_thing *thing, ls_stream *stream)
+{
+    ls_consumer_info other = LS_CONSUMER_INFO_INIT;
+    ls_status st = find_other_consumer(thing->wanted, stream, &other);
+
+    if (st != LS_OK && st != LS_ERR_NOT_FOUND) /* Somebody else was faster. */
+        return lsi_failed(apply->call, st);
+    if (st != LS_OK || other.name[0] == '\0')
+        return LSI_EXIT_OK;
+    lsi_say(apply->call, "stream '%s' has the registered consumer '%s', which the file does not name: nothing is "
+            "deleted", thing->stream, other.name);
+    return LSI_EXIT_STATE;
+}
+
 /* Consumers that the template names go before it; others keep it. */
 static ls_status remove_stream(const lsi_thing *thing, ls_store *store, ls_stream *stream)
 {
@@ -380,6 +427,7 @@ const lsi_apply_kind lsi_apply_streams = {
     .fill = fill,
     .look = look,
     .compare = compare,
+    .check_removal = check_removal,
     .make = make,
     .change = change,
     .remove = remove_stream,

@@ -150,6 +150,9 @@ static int compare_once(lsi_apply *apply, lsi_thing *thing)
         code = thing->kind->fill(apply, thing); /* over what is there */
     if (code == LSI_EXIT_OK && !apply->call->values[DELETE].given)
         code = thing->kind->compare(apply, thing, stream);
+    if (code == LSI_EXIT_OK && apply->call->values[DELETE].given && thing->state != LSI_THING_NEW &&
+        thing->kind->check_removal != NULL)
+        code = thing->kind->check_removal(apply, thing, stream);
     (void)ls_stream_close(stream); /* Nothing was opened of it. */
     return code;
 }
@@ -476,8 +479,12 @@ const lsi_command lsi_command_apply = {
             "Fields have the names that CloudFormation has for Kinesis streams, Lambda's\n"
             "event source mappings, Firehose's delivery streams and CloudWatch's alarms.\n"
             "All of it is checked before anything is changed: what is wrong is told with\n"
-            "its line and field (exit code 2). A run that was killed is finished by the\n"
-            "next one.\n"
+            "its line and field (exit code 2). So is whether schemas can be written where\n"
+            "they are to lie, and with --delete whether a stream has consumers that the\n"
+            "file does not name (exit code 6). What shows only when it is done, as that a\n"
+            "disk is full or a directory was moved meanwhile, ends a run in the middle: the\n"
+            "lines say what was done, and the next run does the rest, as after one that was\n"
+            "killed.\n"
             "\n"
             "A line for each: created, updated or unchanged; with --delete deleted or\n"
             "absent. With --json {\"dry_run\", \"applied\": [{\"kind\", \"stream\", \"name\" (but of\n"

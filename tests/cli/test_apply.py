@@ -264,7 +264,56 @@ class Made(Apply):
         with open(os.path.join(self.folder, "file"), "w"):
             pass
         lost = {**DELIVERY, "Directory": os.path.join(self.folder, "file"), "Schema": {}}
-        self.assertIn("Not a directory", self.apply({"Streams": [STREAM], "Deliveries": [lost]}, expect=1).err)
+        self.assertIn("Deliveries[0].Schema: the schema cannot be written to %s: Not a directory" % lost["Directory"],
+                      self.apply({"Streams": [STREAM], "Deliveries": [lost]}, expect=2).err)
+
+    def test_where_a_schema_cannot_lie_is_told_before_anything_is_made(self):
+        def made(name):
+            path = os.path.join(self.folder, name)
+            os.mkdir(path)
+            return path
+
+        there, file = made("there"), os.path.join(self.folder, "file")
+        os.mkdir(os.path.join(made("taken"), "_d.schema"))
+        os.mkdir(os.path.join(made("beside"), "_d.schema.new"))
+        os.symlink("nowhere", os.path.join(made("links"), "_d.schema.new"))
+        os.symlink(os.path.join(self.folder, "nothing"), os.path.join(self.folder, "dangling"))
+        with open(file, "w"):
+            pass
+        cases = [("none/out", "No such file"), ("none/../none", "No such file"), ("file/out", "Not a directory"),
+                 ("dangling", "No such file"), ("taken", "Is a directory"), ("beside", "File exists"),
+                 ("links", "Too many"), ("there/a/b", "No such file")]
+        if os.geteuid() != 0:
+            os.chmod(made("closed"), 0o500)
+            cases += [("closed", "Permission denied"), ("closed/out", "Permission denied")]
+        template = {"Streams": [STREAM], "Mappings": [MAPPING], "Alerts": [ALERT]}
+        for name, told in cases:
+            for more in ([], ["--dry-run"]):
+                lost = {**DELIVERY, "Directory": os.path.join(self.folder, name), "Schema": {}}
+                done = self.apply({**template, "Deliveries": [lost]}, *more, expect=2)
+                self.assertIn("Deliveries[0].Schema: the schema cannot be written to", done.err)
+                self.assertIn(told, done.err)
+                self.assertEqual(done.out, "")
+                self.assertFalse(os.path.exists(self.store))
+        self.assertEqual(os.listdir(there), [])
+        # A directory that another schema makes before is there by then; slashes at the end are nothing.
+        deep = [{**DELIVERY, "DeliveryStreamName": "d%d" % i, "Directory": os.path.join(there, place), "Schema": {}}
+                for i, place in enumerate(["a/", "a/b", "a/b//c", "a/b/d/"])]
+        self.apply({**template, "Deliveries": deep[1:]}, expect=2)
+        for more in (["--dry-run"], []):
+            self.assertEqual(set(self.apply({**template, "Deliveries": deep}, *more).values()), {"created"})
+        self.assertEqual(os.listdir(os.path.join(there, "a", "b", "d")), ["_d3.schema"])
+        # Nor is anything changed when one cannot be moved to, or taken away from, where it is.
+        moved = {"Streams": [{**STREAM, "RetentionPeriodHours": 99}],
+                 "Deliveries": [{k: v for k, v in {**deep[3], "Directory": file}.items() if k != "Schema"}]}
+        before = self.files()
+        self.assertIn("Deliveries[0].Directory: the schema cannot be moved from", self.apply(moved, expect=2).err)
+        os.remove(os.path.join(there, "a", "_d0.schema"))
+        os.mkdir(os.path.join(there, "a", "_d0.schema"))
+        self.assertIn("_d0.schema cannot be removed, so nothing is: Is a directory",
+                      self.apply({**template, "Deliveries": deep}, "--delete", expect=1).err)
+        self.assertEqual(self.files(), before)
+        self.assertEqual(os.listdir(os.path.join(there, "a", "b", "d")), ["_d3.schema"])
 
     def test_a_schema_goes_where_its_delivery_goes_whatever_the_file_says(self):
         out, other = (os.path.join(self.folder, name) for name in ("out", "other"))
@@ -322,7 +371,7 @@ class Made(Apply):
         with open(file, "w"):
             pass
         lost = {"Deliveries": [{**DELIVERY, "Directory": file}]}
-        self.assertIn("Not a directory", self.apply(lost, expect=1).err)
+        self.assertIn("Not a directory", self.apply(lost, expect=2).err)
         self.assertEqual(os.listdir(out), ["_d.schema"])
         self.assertEqual(json.loads(self.run_tool("delivery", "describe", "s", "d", "--json").out)["directory"], out)
         os.remove(file)
@@ -604,11 +653,24 @@ class Deleted(Apply):
                          {("stream", "s"): "absent", ("mapping", "s", "m"): "absent"})
         self.assertFalse(os.path.exists(self.store))
 
-    def test_a_stream_with_consumers_of_others_is_kept(self):
-        self.apply({"Streams": [STREAM]})
+    def test_a_stream_with_consumers_of_others_is_kept_with_all_that_it_has(self):
+        out = os.path.join(self.folder, "out")
+        template = {"Streams": [{"StreamName": "t"}, {**STREAM, "Consumers": ["c"]}], "Mappings": [MAPPING],
+                    "Deliveries": [{**DELIVERY, "Directory": out, "Schema": {}}], "Alerts": [ALERT]}
+        self.apply(template)
         self.run_tool("consumers", "register", "s", "theirs")
-        self.assertIn("consumer", self.apply({"Streams": [STREAM]}, "--delete", expect=6).err)
-        self.assertEqual(self.look("list")["streams"], ["s"])
+        before = self.files()
+        for more in ([], ["--dry-run"]):
+            done = self.apply(template, "--delete", *more, expect=6)
+            self.assertIn("stream 's' has the registered consumer 'theirs', which the file does not name", done.err)
+            self.assertEqual(self.files(), before)
+        self.assertEqual(os.listdir(out), ["_d.schema"])
+        # What is not the stream goes without it.
+        self.assertEqual(set(self.apply({"Alerts": [ALERT]}, "--delete").values()), {"deleted"})
+        self.run_tool("consumers", "deregister", "s", "theirs")
+        self.assertEqual([result for _, result in sorted(self.apply(template, "--delete").items())],
+                         ["absent"] + ["deleted"] * 4)
+        self.assertEqual(os.listdir(out), [])
 
 
 @unittest.skipUnless(CAN_READ, "built without JSON")
@@ -638,6 +700,7 @@ class Together(Apply):
                     "Alerts": [{**ALERT, "Threshold": step}]})
                 self.assertEqual(os.listdir(place), ["_d.schema"])
             self.assertEqual(os.listdir(places[0]), [])
+
 
 
 @unittest.skipIf(CAN_READ, "built with JSON")
