@@ -8,6 +8,9 @@
 
 #include "cli/template.h"
 
+/* So often what another process undoes in between is done. */
+#define LSI_APPLY_TRIES 16
+
 typedef struct lsi_apply_kind lsi_apply_kind;
 
 typedef enum { LSI_THING_NEW, LSI_THING_CHANGED, LSI_THING_SAME } lsi_thing_state;
@@ -19,6 +22,7 @@ typedef struct lsi_thing {
     const char *stream; /* its stream's name, or its own */
     const char *name;   /* NULL: of a stream */
     lsi_thing_state state;
+    bool is_told;       /* what became of it */
     void *wanted;       /* the kind's own */
     struct lsi_thing *next;
 } lsi_thing;

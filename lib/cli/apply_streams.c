@@ -267,12 +267,12 @@ static int compare(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
 
 /* ---- changing ---- */
 
-static ls_status register_all(const stream_plan *plan, ls_stream *stream)
+static ls_status register_all(const stream_plan *plan, ls_stream *stream, bool is_new)
 {
     ls_status st = LS_OK;
 
     for (uint32_t i = 0; i < plan->consumer_count && st == LS_OK; i++)
-        if (!plan->has_consumer[i]) {
+        if (is_new || !plan->has_consumer[i]) { /* The trial's is new, whatever the store has. */
             st = ls_consumer_register(stream, plan->consumers[i], NULL);
             st = st == LS_ERR_EXISTS ? LS_OK : st; /* Somebody else was faster. */
         }
@@ -305,7 +305,7 @@ static ls_status make(const lsi_thing *thing, ls_store *store, ls_stream *none)
     if (st == LS_OK && plan->consumer_count != 0) {
         st = ls_stream_open(store, thing->stream, &stream);
         if (st == LS_OK)
-            st = register_all(plan, stream);
+            st = register_all(plan, stream, true);
         (void)ls_stream_close(stream); /* Nothing was opened of it. */
     }
     return st;
@@ -353,7 +353,7 @@ static ls_status change(const lsi_thing *thing, ls_store *store, ls_stream *stre
     if (st == LS_OK && plan->tags_differ)
         st = ls_stream_add_tags(stream, plan->tags, plan->tag_count);
     if (st == LS_OK)
-        st = register_all(plan, stream);
+        st = register_all(plan, stream, false);
     if (st == LS_OK && plan->to.shard_count != plan->is.shard_count)
         st = ls_stream_update_shard_count(stream, plan->to.shard_count, NULL);
     return st;
@@ -406,8 +406,7 @@ static int check_removal(lsi_apply *apply, const lsi_thing *thing, ls_stream *st
     return LSI_EXIT_STATE;
 }
 
-/* Consumers that the template names go before it; others keep it. */
-static ls_status remove_stream(const lsi_thing *thing, ls_store *store, ls_stream *stream)
+static ls_status remove_once(const lsi_thing *thing, ls_store *store, ls_stream *stream)
 {
     const stream_plan *plan = thing->wanted;
     ls_status st = LS_OK;
@@ -417,6 +416,17 @@ static ls_status remove_stream(const lsi_thing *thing, ls_store *store, ls_strea
         st = st == LS_ERR_NOT_FOUND ? LS_OK : st;
     }
     return st == LS_OK ? ls_stream_delete(store, thing->stream) : st;
+}
+
+/* Consumers that the template names go before it; others keep it. Who applies the template meanwhile registers them
+ * anew. */
+static ls_status remove_stream(const lsi_thing *thing, ls_store *store, ls_stream *stream)
+{
+    ls_status st = remove_once(thing, store, stream);
+
+    for (int tries = 1; st == LS_ERR_STATE && tries < LSI_APPLY_TRIES; tries++)
+        st = remove_once(thing, store, stream);
+    return st;
 }
 
 const lsi_apply_kind lsi_apply_streams = {

@@ -128,8 +128,8 @@ static int find(lsi_apply *apply, lsi_thing *thing, ls_stream **stream)
     thing->state = LSI_THING_NEW;
     if (st == LS_OK)
         st = thing->kind->look(thing, *stream, &is_there);
-    if (st == LS_ERR_NOT_FOUND)
-        return LSI_EXIT_OK;
+    if (st == LS_ERR_NOT_FOUND) /* Half of it may have been looked at when it was deleted. */
+        return read_thing(apply, thing);
     if (st == LS_ERR_INVALID_ARGUMENT) /* of a name */
         return lsi_template_refuse(&apply->template, thing->node, "%s", ls_last_error_message());
     if (st != LS_OK)
@@ -318,19 +318,32 @@ static int do_once(lsi_apply *apply, const lsi_thing *thing, ls_status *st)
                ? beside(apply, thing) : code;
 }
 
-/* What another process has made in between is changed, if it is not as it is said. */
-static int do_one(lsi_apply *apply, lsi_thing *thing)
+/* As do_once. What another process has made in between is changed, if it is not as it is said. */
+static int do_one(lsi_apply *apply, lsi_thing *thing, ls_status *st)
 {
-    ls_status st;
-    int code = do_once(apply, thing, &st);
+    int code = do_once(apply, thing, st);
 
-    if (code == LSI_EXIT_OK && st == LS_ERR_EXISTS && thing->state == LSI_THING_NEW) {
+    if (code == LSI_EXIT_OK && *st == LS_ERR_EXISTS && thing->state == LSI_THING_NEW) {
         code = compare_one(apply, thing);
-        st = LS_OK;
+        *st = LS_OK;
         if (code == LSI_EXIT_OK && thing->state != LSI_THING_SAME)
-            code = do_once(apply, thing, &st);
+            code = do_once(apply, thing, st);
     }
-    return code == LSI_EXIT_OK && st != LS_OK ? lsi_failed(apply->call, st) : code;
+    return code;
+}
+
+/* Another process has deleted it, or its stream; and perhaps made it again. */
+static bool is_outrun(const lsi_thing *thing, ls_status st)
+{
+    return st == LS_ERR_NOT_FOUND || (st == LS_ERR_EXISTS && thing->state == LSI_THING_NEW);
+}
+
+static int failed_to_do(const lsi_apply *apply, const lsi_thing *thing, ls_status st)
+{
+    if (!is_outrun(thing, st))
+        return lsi_failed(apply->call, st);
+    lsi_say(apply->call, "%s: another process changes it at the same time", ls_last_error_message());
+    return lsi_exit_code(st);
 }
 
 static int do_all(telling *of)
@@ -338,17 +351,29 @@ static int do_all(telling *of)
     static const char *const words[] = {"created", "updated", "unchanged"};
     lsi_apply *apply = of->apply;
     bool is_dry = apply->call->values[DRY_RUN].given, has_changes = false;
-    int code = LSI_EXIT_OK;
+    int code = LSI_EXIT_OK, tries = 1;
+    lsi_thing *thing;
 
-    for (const lsi_thing *thing = apply->things; thing != NULL; thing = thing->next)
+    for (thing = apply->things; thing != NULL; thing = thing->next)
         has_changes = has_changes || thing->state != LSI_THING_SAME;
     if (!is_dry && has_changes) /* Who changes nothing never writes. */
         code = open_to_write(apply);
-    for (lsi_thing *thing = apply->things; thing != NULL && code == LSI_EXIT_OK; thing = thing->next) {
+    for (thing = apply->things; thing != NULL && code == LSI_EXIT_OK;) {
+        ls_status st = LS_OK;
+
         if (!is_dry && thing->state != LSI_THING_SAME)
-            code = do_one(apply, thing);
-        if (code == LSI_EXIT_OK)
+            code = do_one(apply, thing, &st);
+        if (code == LSI_EXIT_OK && is_outrun(thing, st) && tries++ < LSI_APPLY_TRIES) {
+            code = compare_all(apply); /* What is gone is made anew. */
+            thing = apply->things;
+            continue;
+        }
+        if (code == LSI_EXIT_OK && st != LS_OK)
+            code = failed_to_do(apply, thing, st);
+        if (code == LSI_EXIT_OK && (!thing->is_told || thing->state != LSI_THING_SAME))
             tell(of, thing, words[thing->state]);
+        thing->is_told = true;
+        thing = thing->next;
     }
     return code;
 }
@@ -484,11 +509,11 @@ const lsi_command lsi_command_apply = {
             "file does not name (exit code 6). What shows only when it is done, as that a\n"
             "disk is full or a directory was moved meanwhile, ends a run in the middle: the\n"
             "lines say what was done, and the next run does the rest, as after one that was\n"
-            "killed.\n"
+            "killed. What another process deletes meanwhile is made again.\n"
             "\n"
-            "A line for each: created, updated or unchanged; with --delete deleted or\n"
-            "absent. With --json {\"dry_run\", \"applied\": [{\"kind\", \"stream\", \"name\" (but of\n"
-            "streams), \"result\"}]}.\n",
+            "A line for each: created, updated or unchanged, another one when it was made\n"
+            "again; with --delete deleted or absent. With --json {\"dry_run\", \"applied\":\n"
+            "[{\"kind\", \"stream\", \"name\" (but of streams), \"result\"}]}.\n",
     .arguments_min = 1,
     .arguments_max = 1,
     .needs_store = true,

@@ -4,6 +4,7 @@
     test_apply.py LSTREAM JSON [unittest options]        JSON is `true` when the tool can read JSON
 """
 
+import fcntl
 import json
 import os
 import random
@@ -701,6 +702,58 @@ class Together(Apply):
                 self.assertEqual(os.listdir(place), ["_d.schema"])
             self.assertEqual(os.listdir(places[0]), [])
 
+
+    def while_a_schema_is_written(self, template, act):
+        """Applies it, and calls `act` when the delivery is made, its schema not yet, and of alerts nothing."""
+        out = os.path.join(self.folder, "out")
+        os.makedirs(out)
+        with open(os.path.join(out, "_d.schema.new"), "w") as beside:
+            fcntl.flock(beside, fcntl.LOCK_EX)
+            run = subprocess.Popen([LSTREAM, "apply", self.write(template), "--store", self.store], text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            while self.run_tool("delivery", "describe", "s", "d", expect=None).returncode != 0:
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            act()
+        out, err = run.communicate(timeout=60)
+        return run.returncode, [line.split() for line in out.splitlines()], err
+
+    def test_what_is_deleted_meanwhile_is_made_again(self):
+        delivery = {**DELIVERY, "Directory": os.path.join(self.folder, "out"), "Schema": {}}
+        template = {"Streams": [STREAM], "Deliveries": [delivery], "Alerts": [ALERT]}
+        code, lines, err = self.while_a_schema_is_written(template, lambda: self.apply(template, "--delete"))
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(lines, [["created", "stream", "s"], ["created", "delivery", "s", "d"]] * 2 +
+                         [["created", "alert", "s", "a"]])
+        self.assertEqual(set(self.apply(template).values()), {"unchanged"})
+
+    def test_what_the_file_does_not_make_is_not_waited_for(self):
+        self.apply({"Streams": [STREAM]})
+        delivery = {**DELIVERY, "Directory": os.path.join(self.folder, "out"), "Schema": {}}
+        code, lines, err = self.while_a_schema_is_written({"Deliveries": [delivery], "Alerts": [ALERT]},
+                                                          lambda: self.run_tool("delete", "s"))
+        self.assertEqual((code, lines), (3, [["created", "delivery", "s", "d"]]))
+        self.assertIn("stream 's' does not exist: another process changes it at the same time", err)
+
+    def test_it_is_taken_down_while_it_is_made(self):
+        out = os.path.join(self.folder, "out")
+        template = {
+            "Streams": [{**STREAM, "ShardCount": 2, "Consumers": ["a", "b"]}, {"StreamName": "t"}],
+            "Mappings": [{**MAPPING, "ConsumerName": "a"}, {**MAPPING, "FunctionName": "n", "Enabled": False}],
+            "Deliveries": [{**DELIVERY, "Directory": out, "Schema": {}}], "Alerts": [ALERT]}
+        path = self.write(template)
+        for _ in range(40):
+            runs = [subprocess.Popen([LSTREAM, "apply", path, *how, "--store", self.store], stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, text=True)
+                    for how in ([], ["--delete"], [], ["--delete"])]
+            for run in runs:
+                _, err = run.communicate(timeout=60)
+                self.assertEqual((run.returncode, err), (0, ""))
+        self.apply(template)
+        self.assertEqual(set(self.apply(template).values()), {"unchanged"})
+        self.assertEqual(os.listdir(out), ["_d.schema"])
+        self.apply(template, "--delete")
+        self.assertEqual((self.look("list")["streams"], os.listdir(out)), ([], []))
 
 
 @unittest.skipIf(CAN_READ, "built with JSON")
