@@ -22,6 +22,7 @@ typedef struct h9_record {
     uint64_t sum;
     size_t file;     /* of the image */
     size_t from, to; /* its frame, in the file */
+    uint64_t position; /* of its frame */
 } h9_record;
 
 typedef struct h9_shard {

@@ -10,7 +10,8 @@
  * the store was written or in a later one:
  *   - a record that is shown is the one that was put, byte for byte, in order, once;
  *   - a record is missing only if bytes of its own frame were changed, or of a header, a list or the manifest that
- *     stands above it; it is not missing because of an index or the control file;
+ *     stands above it; it is not missing because of an index or the control file, but for who may not write, where
+ *     that was copied before the record was durable (may_be_unseen);
  *   - whoever comes to a missing record gets a status whose message names the file;
  *   - behind the damage everything is there for who seeks there;
  *   - a put to a shard that was not touched succeeds, has a higher number than all before, and is read back; to one
@@ -36,6 +37,8 @@
 #define CASES_LONG 400000u
 #define SECTOR_BYTES 512u
 #define TOLD_MAX 5u
+#define SLOTS_LOOKED_AT 32u /* more than there are */
+#define BASE_AT 56u /* FORMAT.md: of a segment's header */
 
 image h9_whole, h9_hurt;
 h9_shard h9_shards[H9_SHARDS];
@@ -52,6 +55,8 @@ static size_t older_count;
 static char told[256]; /* what was done */
 static char made_dir[IMAGE_NAME_BYTES]; /* a directory in the place of this file; "": none */
 static const char *how; /* it was opened */
+static const unsigned char *older_control; /* the one that is there; NULL: it is not one of these */
+static bool is_unsettled; /* to read, in the boot of the control file: that is believed about what is durable */
 static uint64_t random_state = 1, violations, case_number, last_told = UINT64_MAX;
 
 static uint64_t pick(uint64_t below)
@@ -186,6 +191,7 @@ static void note_frames(h9_shard *of, size_t file, const image_file *segment)
                 record->file = file;
                 record->from = in_blocks ? block_begin(now, at, false) : at;
                 record->to = in_blocks ? block_begin(now, at + bytes - 1, true) : at + bytes;
+                record->position = lsi_read_u64le(segment->bytes + BASE_AT) + at - LSI_SEGMENT_HEADER_BYTES;
             }
         }
         at += bytes;
@@ -329,6 +335,22 @@ static bool may_miss(const h9_shard *of, const h9_record *record)
         is_changed(record->file, 0, LSI_SEGMENT_HEADER_BYTES) || is_changed(record->file, record->from, record->to);
 }
 
+/* D3: a control file that was copied while a put was under way states records that are not durable yet, as the one of a
+ * process that died there would. Who may not write cannot make them so, and does not show them; who may does. */
+static bool may_be_unseen(const h9_shard *of, const h9_record *record)
+{
+    for (uint32_t i = 0; is_unsettled && older_control != NULL && i < SLOTS_LOOKED_AT; i++) {
+        lsi_slot slot;
+
+        memcpy(&slot, older_control + CONTROL_SLOTS_AT + (size_t)i * LSI_SLOT_BYTES, sizeof slot);
+        if (atomic_load(&slot.stream) == of->stream_index + 1 && atomic_load(&slot.kind) == LSI_SLOT_SHARD &&
+            atomic_load(&slot.shard) == of->index)
+            return record->position >= atomic_load(&slot.durable_end) &&
+                record->position < atomic_load(&slot.committed_end);
+    }
+    return false;
+}
+
 /* Any file that is truth for the shard. */
 static bool is_touched(const h9_shard *of)
 {
@@ -431,7 +453,7 @@ static void read_shard(ls_stream *stream, uint32_t s)
     }
     ls_iterator_close(iterator);
     for (uint32_t i = 0; i < of->count; i++) {
-        if (got[s][i])
+        if (got[s][i] || may_be_unseen(of, &of->records[i]))
             continue;
         if (!may_miss(of, &of->records[i]))
             h9_violation("a record outside of the damage is missing", of, of->records[i].seqno, st);
@@ -524,6 +546,7 @@ static void look(lsi_files *files, bool read_only, bool put, still_env *still)
 static void copy_whole(void)
 {
     made_dir[0] = '\0';
+    older_control = NULL;
     image_free(&h9_hurt);
     for (size_t i = 0; i < h9_whole.count; i++)
         /* as many as before */
@@ -577,6 +600,7 @@ static void put_older(size_t i)
     file->bytes = image_must(malloc(older[i].size));
     file->size = older[i].size;
     memcpy(file->bytes, older[i].bytes, older[i].size);
+    older_control = older[i].bytes;
     tell(older[i].during ? "one copied during a put is" : "an older one is", file, 0, i);
 }
 
@@ -760,12 +784,14 @@ static void run_case(uint64_t n, bool walk)
         damage_at_random();
     control = image_find(&h9_hurt, LSI_CONTROL_NAME);
     how = read_only ? "to read" : "to write";
+    is_unsettled = read_only;
     if (pick(2) == 0 && control != NULL && control->size >= sizeof(control_header)) {
         /* As after a reboot; the boot's id is no part of what the case damages. */
         lsi_boot_id(boot);
         boot[0] ^= 1;
         memcpy(control->bytes + offsetof(control_header, boot_id), boot, sizeof boot);
         how = read_only ? "to read after a boot" : "to write after a boot";
+        is_unsettled = false;
     }
     files = put_hurt();
     still_env_make(&still, files, n + 1);
