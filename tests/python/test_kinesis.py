@@ -668,8 +668,12 @@ def test_pages_and_paginators(kinesis: Client, clock: Clock) -> None:
     open_ones = kinesis.list_shards(StreamName="s0", ShardFilter={"Type": "AT_LATEST"})["Shards"]
     assert [s["ShardId"][-1] for s in open_ones] == ["1", "2"]
     assert kinesis.can_paginate("list_streams") and not kinesis.can_paginate("put_record")
-    with pytest.raises(ValueError, match="cannot be paginated"):
+    with pytest.raises(libstream.kinesis.OperationNotPageableError, match="cannot be paginated: put_record"):
         kinesis.get_paginator("put_record")
+    for name in ("put_recod", "close", "can_paginate", "meta"):
+        for ask in (kinesis.can_paginate, kinesis.get_paginator):
+            with pytest.raises(KeyError, match=name):
+                ask(name)
     token = kinesis.list_shards(StreamName="s0", MaxResults=1)["NextToken"]
     with refused("InvalidArgumentException", kinesis, "cannot be provided together"):
         kinesis.list_shards(StreamName="s0", NextToken=token)
@@ -1017,19 +1021,21 @@ def test_exceptions_go_to_other_processes(kinesis: Client) -> None:
 
 def test_exceptions_without_botocore_go_to_other_processes() -> None:
     program = ("import sys, pickle; sys.modules['botocore'] = sys.modules['botocore.exceptions'] = None\n"
-               "from libstream.kinesis import Client, ClientError, ParamValidationError, WaiterError\n"
+               "from libstream.kinesis import *\n"
                "k, seen = Client('memory:'), []\n"
-               "for call in (lambda: k.describe_stream(StreamName='x'), lambda: k.describe_stream(Nam='x'), lambda:\n"
+               "for call in (lambda: k.describe_stream(StreamName='x'), lambda: k.describe_stream(Nam='x'),\n"
+               "             lambda: k.get_paginator('put_record'), lambda:\n"
                "             k.get_waiter('stream_exists').wait(StreamName='x', WaiterConfig={'MaxAttempts': 1})):\n"
                "    try:\n"
                "        call()\n"
-               "    except (ClientError, ParamValidationError, WaiterError) as error:\n"
+               "    except (ClientError, OperationNotPageableError, ParamValidationError, WaiterError) as error:\n"
                "        again = pickle.loads(pickle.dumps(error))\n"
                "        assert type(again) is type(error) and str(again) == str(error)\n"
                "        seen.append(type(again).__name__)\n"
                "print(seen)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "['ResourceNotFoundException', 'ParamValidationError', 'WaiterError']", done.stderr
+    assert done.stdout.strip() == ("['ResourceNotFoundException', 'ParamValidationError', "
+                                   "'OperationNotPageableError', 'WaiterError']"), done.stderr
 
 
 # ---- the service's own description ----
@@ -1051,7 +1057,7 @@ def test_operations_take_what_the_service_takes() -> None:
 
 @pytest.mark.skipif(MODEL is None, reason="botocore is not installed")
 def test_exceptions_are_botocore_s(kinesis: Client) -> None:
-    from botocore.exceptions import ClientError, ParamValidationError, WaiterError
+    from botocore.exceptions import ClientError, OperationNotPageableError, ParamValidationError, WaiterError
 
     with pytest.raises(ClientError) as caught:
         kinesis.describe_stream(StreamName="nothing")
@@ -1061,6 +1067,8 @@ def test_exceptions_are_botocore_s(kinesis: Client) -> None:
         kinesis.describe_stream(Name="orders")
     with pytest.raises(WaiterError):
         kinesis.get_waiter("stream_exists").wait(StreamName="nothing", WaiterConfig={"Delay": 0.01, "MaxAttempts": 1})
+    with pytest.raises(OperationNotPageableError):
+        kinesis.get_paginator("put_record")
     described = {shape.name for operation in operations().values() for shape in operation.error_shapes}
     assert described - {"DryRunOperationException"} <= set(dir(kinesis.exceptions))
 

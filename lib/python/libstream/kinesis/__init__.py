@@ -38,12 +38,12 @@ from typing import Any, Optional, Union
 
 from libstream.kinesis import session
 from libstream.kinesis.client import Client
-from libstream.kinesis.errors import ClientError, ParamValidationError, WaiterError
+from libstream.kinesis.errors import ClientError, OperationNotPageableError, ParamValidationError, WaiterError
 from libstream.kinesis.session import Session
 from libstream.store import Store
 
-__all__ = ["Client", "ClientError", "ParamValidationError", "Session", "WaiterError", "client", "session",
-           "setup_default_session"]
+__all__ = ["Client", "ClientError", "OperationNotPageableError", "ParamValidationError", "Session", "WaiterError",
+           "client", "session", "setup_default_session"]
 
 DEFAULT_SESSION: Optional[Session] = None  #: what `setup_default_session` has made
 

@@ -65,6 +65,7 @@ def action(method: Method) -> Method:
             except OverflowError as error:  # No number of C's, and of none of the service's.
                 raise translate(invalid("A number is out of its range: %s" % error), operation) from error
 
+    setattr(call, "operation", operation)  # So `Client.can_paginate` knows one.
     return call  # type: ignore[return-value]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from libstream.kinesis.absent import Absent
 from libstream.kinesis.consumers import Consumers
+from libstream.kinesis.errors import OperationNotPageableError
 from libstream.kinesis.paging import PAGES, Paginator, Waiter
 
 
@@ -26,13 +27,16 @@ class Client(Consumers, Absent):
         return self
 
     def can_paginate(self, operation_name: str) -> bool:
-        """Whether there is a paginator for this operation."""
+        """Whether there is a paginator for this operation. `KeyError`, as botocore's: there is no such operation."""
+        if not hasattr(getattr(type(self), operation_name, None), "operation"):
+            raise KeyError(operation_name)
         return operation_name in PAGES
 
     def get_paginator(self, operation_name: str) -> Paginator:
-        """The paginator of an operation: describe_stream, list_shards, list_stream_consumers or list_streams."""
-        if operation_name not in PAGES:
-            raise ValueError("%s cannot be paginated; these can: %s" % (operation_name, ", ".join(sorted(PAGES))))
+        """The paginator of an operation: describe_stream, list_shards, list_stream_consumers or list_streams.
+        `OperationNotPageableError`: of another one."""
+        if not self.can_paginate(operation_name):
+            raise OperationNotPageableError(operation_name=operation_name)
         return Paginator(getattr(self, operation_name), PAGES[operation_name])
 
     @property

@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
         def __init__(self, **values: Any) -> None: ...
 
+    class OperationNotPageableError(Exception):
+        """As botocore's: an operation has no pages."""
+
+        def __init__(self, *, operation_name: str) -> None: ...
+
     class WaiterError(Exception):
         """As botocore's: what was waited for did not come."""
 
         def __init__(self, name: str, reason: str, last_response: Any) -> None: ...
 else:
     try:
-        from botocore.exceptions import ClientError, ParamValidationError, WaiterError as _WaiterError
+        from botocore.exceptions import (ClientError, OperationNotPageableError, ParamValidationError,
+                                         WaiterError as _WaiterError)
     except ImportError:
         class ClientError(Exception):
             """As botocore's: `response` says what went wrong."""
@@ -48,6 +54,16 @@ else:
             def __init__(self, **values):
                 super().__init__("Parameter validation failed:\n%s" % values.get("report"))
                 self.kwargs = values
+
+            def __reduce__(self):
+                return _again, (type(self), self.kwargs)
+
+        class OperationNotPageableError(Exception):
+            """As botocore's: an operation has no pages."""
+
+            def __init__(self, *, operation_name):
+                super().__init__("Operation cannot be paginated: %s" % operation_name)
+                self.kwargs = {"operation_name": operation_name}
 
             def __reduce__(self):
                 return _again, (type(self), self.kwargs)
