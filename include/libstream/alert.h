@@ -54,7 +54,8 @@ typedef int32_t ls_alert_comparison;
 #define LS_ALERT_LESS 3             /**< LessThanThreshold */
 #define LS_ALERT_LESS_OR_EQUAL 4    /**< LessThanOrEqualToThreshold */
 #define LS_ALERT_EQUAL 5            /**< The number, or `text`. */
-#define LS_ALERT_NOT_EQUAL 6        /**< The field is there, and is something else. */
+#define LS_ALERT_NOT_EQUAL 6        /**< The field has a value that can be compared (with `text` a string, a number,
+                                         `true` or `false`, else a number), and it is another one. */
 
 #define LS_ALERT_RATE UINT32_C(1) /**< `ls_alert_options.flags`: what the metric has grown by in a second since the
                                        look before. One that became less has begun anew: that look is none. */

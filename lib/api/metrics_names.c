@@ -16,7 +16,7 @@ const lsi_family lsi_metric_families[FAMILIES] = {
                      .cloudwatch = "IncomingRecords"},
     [PUT_BYTES] = {COUNTER("put_bytes", "Bytes", "Bytes of keys and data that were put."), LABELS("stream", "shard"),
                    .cloudwatch = "IncomingBytes"},
-    [PUT_CALLS] = {COUNTER("put_calls", "Count", "Calls that put, by what became of them."),
+    [PUT_CALLS] = {COUNTER("put_calls", "Count", "Calls that put, by what became of them; of a transaction none."),
                    LABELS("stream", "call", "result")},
     [PUT_THROTTLED] = {COUNTER("put_throttled_records", "Count", "Records that a limit of their shard refused."),
                        LABELS("stream", "shard", "limit"), .cloudwatch = "WriteProvisionedThroughputExceeded"},
