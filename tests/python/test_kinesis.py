@@ -745,6 +745,25 @@ def test_waiters(folder: str) -> None:
             kinesis.get_waiter("stream_sleeps")
 
 
+def test_a_waiter_waits_as_long_as_botocore_s(kinesis: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks more often, unless somebody says how often; and it looks once at least."""
+    waiter, slept = kinesis.get_waiter("stream_not_exists"), []
+    monkeypatch.setattr(time, "sleep", slept.append)
+
+    def wait(**config: float) -> tuple[int, float]:
+        del slept[:]
+        with pytest.raises(libstream.kinesis.WaiterError, match="Max attempts exceeded"):
+            waiter.wait(StreamName="orders", WaiterConfig=config)
+        return len(slept), round(sum(slept), 3)
+
+    assert wait() == (1700, 170) and wait(MaxAttempts=4) == (300, 30)
+    assert wait(MaxAttempts=1) == wait(MaxAttempts=0) == (0, 0)
+    assert wait(Delay=10) == (17, 170) and wait(Delay=2, MaxAttempts=3) == (2, 4)
+    waiter.config.max_attempts, waiter.config.delay = 3, 7
+    assert wait() == (2, 14) and wait(MaxAttempts=2) == (1, 7) and wait(Delay=1) == (2, 2)
+    kinesis.get_waiter("stream_exists").wait(StreamName="orders", WaiterConfig={"MaxAttempts": 0})
+
+
 def test_what_is_being_created_cannot_be_changed_yet(folder: str) -> None:
     with Store(folder + "/store", stream_transition_ms=60_000) as store, Client(store) as kinesis:
         kinesis.create_stream(StreamName="slow", ShardCount=2)
@@ -1113,6 +1132,9 @@ def test_paginators_and_waiters_do_what_botocore_s_do(kinesis: Client) -> None:
     waiter = get_session().get_waiter_model("kinesis")
     assert set(kinesis.waiter_names) <= {re.sub("(?!^)([A-Z])", r"_\1", n).lower() for n in waiter.waiter_names}
     assert {kinesis.get_waiter(name).name for name in kinesis.waiter_names} <= set(waiter.waiter_names)
+    for own in map(kinesis.get_waiter, kinesis.waiter_names):
+        theirs = waiter.get_waiter(own.name)
+        assert (own.config.delay, own.config.max_attempts) == (theirs.delay, theirs.max_attempts)
     for name, stream in (("stream_exists", "s0"), ("stream_not_exists", "s0"), ("stream_exists", "none"),
                          ("stream_not_exists", "none")):
         own, said = kinesis.get_waiter(name), []

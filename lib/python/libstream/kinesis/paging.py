@@ -6,6 +6,7 @@ import base64
 import importlib
 import json
 import time
+from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from libstream.kinesis.errors import ClientError, WaiterError
@@ -35,6 +36,8 @@ PAGES: Dict[str, Pages] = {
                           "ExclusiveStartStreamName", "Limit", "StreamSummaries"),
 }
 _CUT = "boto_truncate_amount"
+_DELAY_S = 10  # Of botocore's waiters, whose streams take long.
+_LOOK_S = 0.1
 
 
 def _at(page: Dict[str, Any], path: Tuple[str, ...]) -> Any:
@@ -142,19 +145,26 @@ class Paginator:
 
 
 class Waiter:
-    """What `client.get_waiter` answers. It looks at once, then ten times a second unless WaiterConfig says else."""
+    """What `client.get_waiter` answers. It looks at once, then ten times a second unless `config` or WaiterConfig has
+    another delay than botocore's."""
+
+    config: Any  #: as botocore has it, to be set: delay in seconds, 10, and max_attempts, 18
 
     def __init__(self, name: str, describe: Call) -> None:
         self.name = "".join(part.capitalize() for part in name.split("_"))  #: as botocore has it: StreamExists
         self._is_for_one = name == "stream_exists"
         self._describe = describe
+        self.config = SimpleNamespace(delay=_DELAY_S, max_attempts=18)
 
     def wait(self, WaiterConfig: Optional[Dict[str, Any]] = None, **arguments: Any) -> None:
-        """Wait until the stream is ACTIVE, or gone. Raises `WaiterError` after Delay times MaxAttempts: 180 seconds; or
-        at once when there is an error, such as that there is no stream that could become ACTIVE."""
+        """Wait until the stream is ACTIVE, or gone. Raises `WaiterError` when as long is over as botocore's waits, a
+        Delay between each two of MaxAttempts: 170 seconds; or at once when there is an error, such as that there is no
+        stream that could become ACTIVE."""
         config = WaiterConfig or {}
-        delay = float(config.get("Delay", 0.1))
-        attempts = int(config.get("MaxAttempts", 18 if "Delay" in config else 1800))
+        delay = float(config.get("Delay", self.config.delay))
+        attempts = max(1, int(config.get("MaxAttempts", self.config.max_attempts)))
+        if "Delay" not in config and delay == _DELAY_S:  # Nobody asked for a slow one.
+            delay, attempts = _LOOK_S, 1 + (attempts - 1) * round(_DELAY_S / _LOOK_S)
         last: Any = {}
         for attempt in range(attempts):
             if attempt > 0:
