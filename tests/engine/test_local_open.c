@@ -248,6 +248,30 @@ static int list_late(const lsi_root *root, const char *dir, int (*each)(void *us
     return lsi_files_system.list(root, dir, each, user);
 }
 
+static void note_store(const ls_inspect_store *store, void *user)
+{
+    (void)store;
+    *(bool *)user = true;
+}
+
+/* Who looks at a store does it in the same order. */
+static void a_store_that_is_made_meanwhile_is_looked_at(void **state)
+{
+    fixture *fx = *state;
+    ls_inspect_callbacks callbacks = {.store = note_store};
+    lsi_files files = lsi_files_system;
+    bool seen = false;
+
+    assert_int_equal(mkdir(fx->path, 0700), 0);
+    files.list = list_late;
+    fx->env.files = &files;
+    maker = fx;
+    lsi_env looking = fx->env;
+    assert_int_equal(lsi_local_inspect_status(&looking, fx->path, &callbacks, &seen), LS_OK);
+    assert_null(maker);
+    assert_true(seen);
+}
+
 /* Who makes no store looks for a manifest, then for streams without one. A store that somebody makes between the two
  * looks is not damaged. */
 static void a_store_that_is_made_meanwhile_is_opened(void **state)
@@ -473,6 +497,7 @@ int main(void)
         CASE(a_network_file_system_is_refused_unless_allowed),
         CASE(a_manifest_that_cannot_be_read_refuses_to_open),
         CASE(a_store_that_is_made_meanwhile_is_opened),
+        CASE(a_store_that_is_made_meanwhile_is_looked_at),
         CASE(a_full_disk_can_be_read_without_a_control_file),
         CASE(a_full_disk_can_be_read_with_a_small_control_file),
         CASE(a_lost_control_file_and_a_full_disk_stop_who_may_write),

@@ -41,6 +41,19 @@ static int stream_dir_stop(void *user, const char *entry, bool is_dir)
     return (is_dir && is_stream_dir(entry)) || strcmp(entry, LSI_MANIFEST_COPY_NAME) == 0;
 }
 
+/* NOT_FOUND: there is none. `*is_store`: all the same there are streams, or a copy of it. Those are looked for after
+ * it, and somebody may have made the store in between: so it is looked for once more. */
+static ls_status load_catalog(const lsi_env *env, const lsi_root *root, lsi_catalog **out, bool *is_store)
+{
+    ls_status st = lsi_local_catalog_load(env, root, out);
+
+    *is_store = true;
+    if (st != LS_ERR_NOT_FOUND)
+        return st;
+    *is_store = root->files->list(root, "", stream_dir_stop, NULL) == 1;
+    return *is_store ? lsi_local_catalog_load(env, root, out) : st;
+}
+
 /* ---- what nothing names ---- */
 
 typedef struct strays {
@@ -255,7 +268,7 @@ ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspe
     lsi_peek peek = {0};
     lsi_error_state why;
     char cause[LSI_MESSAGE_BYTES];
-    bool is_copy = false;
+    bool is_copy = false, is_store;
     ls_status st =
         root_open(env, path, repair, (options->flags & LS_INSPECT_NETWORK_FS_ALLOWED) != 0, &root), manifest;
 
@@ -263,7 +276,11 @@ ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspe
     inspection->shard = LS_NO_SHARD;
     if (st != LS_OK)
         return st;
-    st = manifest = lsi_local_catalog_load(env, &root, &catalog);
+    st = manifest = load_catalog(env, &root, &catalog, &is_store);
+    if (!is_store) {
+        st = lsi_fail(LS_ERR_NOT_FOUND, "'%s' holds no store", path);
+        goto out;
+    }
     if (st == LS_ERR_NOT_FOUND || lsi_local_is_damage(st)) {
         lsi_error_save(&why);
         (void)snprintf(cause, sizeof(cause), "%s",
@@ -468,17 +485,15 @@ ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const l
     lsi_peek peek = {0};
     status_walk walk = {.env = env, .root = &root, .callbacks = callbacks, .user = user};
     ls_status st = root_open(env, path, false, true, &root), manifest;
+    bool is_store;
 
     if (st != LS_OK)
         return st;
-    manifest = lsi_local_catalog_load(env, &root, &catalog);
-    if (manifest == LS_ERR_NOT_FOUND) {
-        /* Only to tell no store from a damaged one. */
-        if (root.files->list(&root, "", stream_dir_stop, NULL) != 1)
-            st = lsi_fail(LS_ERR_NOT_FOUND, "'%s' holds no store", path);
-        else
-            manifest = lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
-    }
+    manifest = load_catalog(env, &root, &catalog, &is_store);
+    if (manifest == LS_ERR_NOT_FOUND && !is_store)
+        st = lsi_fail(LS_ERR_NOT_FOUND, "'%s' holds no store", path);
+    else if (manifest == LS_ERR_NOT_FOUND)
+        manifest = lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
     if (st == LS_OK && manifest != LS_OK && manifest != LS_ERR_CORRUPT)
         st = manifest;
     if (st == LS_OK) {
