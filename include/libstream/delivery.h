@@ -36,7 +36,9 @@
  * its environment; nothing of them is kept. Requests are signed with the machine's time, and when the service says that
  * this is off, with the service's. What is not an answer of S3, or is cut off, is tried again: also a 200 that has
  * neither an ETag nor a header of AWS's. A redirect that passes (307) is followed, three times at most, to a host of
- * the bucket and not from https to http, else it is tried again, too. What S3 refuses for good ends the run: no such
+ * the bucket and not from https to http, else it is tried again, too. Before an object over 1 MiB is sent S3 is asked
+ * (Expect: 100-continue), so one that is refused, there already or redirected is not sent in vain; a service that does
+ * not answer that is waited for 1 s once in a run, and not asked again. What S3 refuses for good ends the run: no such
  * bucket, no access, another region. With an endpoint, or a point in the bucket's name, the bucket is in the path, else
  * in the host's name. Needs libcurl 7.84, which is loaded when a run begins.
  *

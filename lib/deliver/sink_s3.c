@@ -6,6 +6,10 @@
  * answers that say later or that the service has failed, and those that are not the service's: a 200 without ETag and
  * x-amz- headers is somebody's in between, as of a portal that asks for a login. A 501 stays one.
  *
+ * libcurl asks before it sends an object over 1 MiB (Expect: 100-continue), as AWS's SDKs do, so what is refused, is
+ * there already or is redirected is not sent in vain. It waits 1 s for the answer: a service that took an object and had
+ * never answered that is not asked again.
+ *
  * Time is the machine's, whatever clock the store has: the service compares it with its own, and refuses requests that
  * are a quarter of an hour off. What it refuses while its answer has another time than ours is signed anew by that, at
  * once, and so is all that follows. */
@@ -30,6 +34,7 @@
 #define FIELD_BYTES 160u   /* of an error's code or message */
 #define LOCATION_BYTES 640u
 #define REDIRECTS_MAX 3
+#define ASKING_BYTES (1u << 20) /* libcurl's: above it asks, but over HTTP/2 */
 
 /* As the SDKs have it: a clock that is less off than this is not to blame. */
 #define CLOCK_IS_OFF_US INT64_C(240000000)
@@ -42,6 +47,7 @@ typedef struct answer {
     int64_t date_us;            /* the service's time; 0: it was not told */
     bool is_whole;              /* its head is: libcurl takes one that breaks off for an answer */
     bool is_marked;             /* it has what answers of the service have */
+    bool is_awaited;            /* before it another one said: go on, send it */
 } answer;
 
 typedef struct s3_sink {
@@ -53,6 +59,7 @@ typedef struct s3_sink {
     lsi_s3_target next; /* where a redirect leads that passes: for one object */
     lsi_s3_put put;
     answer answer;
+    bool is_mute;       /* the service does not say whether to go on */
     int64_t clock_us;   /* so much the service's clock is ahead of ours, as far as it matters */
     curl_off_t moved;   /* bytes of this request and its answer, */
     int64_t moved_us;   /* the last of them then, by the machine's monotonic clock */
@@ -90,9 +97,10 @@ static size_t take_header(char *bytes, size_t one, size_t size, void *user)
     answer *to = user;
     char value[FIELD_BYTES];
 
-    if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) /* There may be one that says to go on before. */
+    if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* There may be one that says to go on before. */
         to->is_whole = to->is_marked = false;
-    else if (size != 0 && (bytes[0] == '\r' || bytes[0] == '\n'))
+        to->is_awaited = to->is_awaited || (size >= 12 && memcmp(bytes + 8, " 100", 4) == 0);
+    } else if (size != 0 && (bytes[0] == '\r' || bytes[0] == '\n'))
         to->is_whole = true; /* What comes behind the content changes nothing. */
     if (is_header(bytes, size, "Date", value, sizeof value) && !lsi_s3_time_read(value, &to->date_us))
         to->date_us = 0;
@@ -161,11 +169,13 @@ static bool prepare(s3_sink *s3, ls_bytes content, struct curl_slist **headers)
     for (size_t i = 0; i < s3->put.header_count; i++)
         is_good = is_good && add_header(s3, headers, s3->put.headers[i].name, s3->put.headers[i].value);
     is_good = is_good && add_header(s3, headers, "Authorization", s3->put.authorization);
+    if (s3->is_mute)
+        is_good = is_good && add_header(s3, headers, "Expect", ""); /* which takes libcurl's away */
     s3->curl.easy_reset(handle); /* Connections stay. */
     s3->answer.size = 0;
     s3->answer.date_us = 0;
     s3->answer.location[0] = s3->answer.region[0] = '\0';
-    s3->answer.is_whole = false;
+    s3->answer.is_whole = s3->answer.is_awaited = false;
     s3->moved = 0;
     s3->moved_us = lsi_monotonic_us(&lsi_clock_system);
     s3->answer.text[0] = s3->error[0] = '\0';
@@ -186,6 +196,16 @@ static bool prepare(s3_sink *s3, ls_bytes content, struct curl_slist **headers)
            set(handle, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS) == CURLE_OK &&
            set(handle, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
            set(handle, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS) == CURLE_OK;
+}
+
+/* An answer has come. Whoever refuses at once has not been silent. */
+static void learn_manners(s3_sink *s3, size_t size)
+{
+    curl_off_t sent = 0;
+
+    if (size > ASKING_BYTES && !s3->answer.is_awaited &&
+        s3->curl.easy_getinfo(s3->handle, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK && sent == (curl_off_t)size)
+        s3->is_mute = true;
 }
 
 /* ---- judging ---- */
@@ -298,6 +318,7 @@ static ls_status send_once(s3_sink *s3, const lsi_s3_target *target, const char 
     if (st == LS_OK && code == CURLE_OK)
         code = s3->curl.easy_getinfo(s3->handle, CURLINFO_RESPONSE_CODE, &status);
     if (st == LS_OK && code == CURLE_OK) {
+        learn_manners(s3, content.size);
         st = judge(s3, target, name, status, hope, is_clock);
         is_passing = s3->answer.is_whole && status == 307;
     } else if (st == LS_OK) {

@@ -84,6 +84,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def date_time_string(self, timestamp=None):
         return super().date_time_string((timestamp or time.time()) + self.server.ahead)
 
+    def handle_expect_100(self):
+        server = self.server
+        server.asked.append(unquote(self.path))
+        if server.is_mute:
+            return True
+        if unquote(self.path).split("/")[2] == "refused":
+            server.requests.append((self.client_address, self.headers.get("host"), self.path, dict(self.headers)))
+            self.answer(412, "PreconditionFailed")
+            self.close_connection = True
+            return False
+        return super().handle_expect_100()
+
     def do_PUT(self):
         server = self.server
         name = unquote(self.path)
@@ -144,6 +156,7 @@ class S3(unittest.TestCase):
         self.server.daemon_threads = True
         self.server.objects, self.server.requests, self.server.wrong = {}, [], []
         self.server.ahead, self.server.late, self.server.is_silent, self.server.moved = 0, [], False, []
+        self.server.asked, self.server.is_mute = [], False
         self.server.hangs, self.server.over, self.server.slow_bytes = threading.Event(), threading.Event(), 0
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.environment = {
@@ -172,6 +185,23 @@ class S3(unittest.TestCase):
             repeated = name.encode() * (size // len(name.encode()) + 1)
             self.assertEqual(self.server.objects["/bucket/" + name], repeated[:size], name)
         self.assertEqual(len({client for client, *_ in self.server.requests}), 1)  # one connection
+
+    def test_a_large_object_is_announced_until_a_service_does_not_care(self):
+        large, names = 1200000, ["a", "b", "c", "d"]
+        self.assertEqual(self.put(("small", 1000000), *((name, large) for name in names)), ["LS_OK - "] * 5)
+        self.assertEqual(self.server.asked, ["/bucket/" + name for name in names])
+        self.server.asked.clear()
+        self.server.objects.clear()
+        # What is refused is not sent, and says nothing of whether the next one is waited for.
+        self.assertEqual(self.put(("a", large), ("refused/x", large), ("b", large)), ["LS_OK - "] * 3)
+        self.assertEqual(self.server.asked, ["/bucket/a", "/bucket/refused/x", "/bucket/b"])
+        self.assertEqual(sorted(self.server.objects), ["/bucket/a", "/bucket/b"])
+        self.server.asked.clear()
+        self.server.objects.clear()
+        self.server.is_mute = True
+        self.assertEqual(self.put(("small", 9), *((name, large) for name in names)), ["LS_OK - "] * 5)
+        self.assertEqual(self.server.asked, ["/bucket/a"])
+        self.assertEqual([len(self.server.objects["/bucket/" + name]) for name in names], [large] * 4)
 
     def test_an_object_that_is_there_is_its_twin(self):
         self.server.objects["/bucket/there"] = b"before"
