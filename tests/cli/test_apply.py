@@ -742,7 +742,7 @@ class Together(Apply):
             "Mappings": [{**MAPPING, "ConsumerName": "a"}, {**MAPPING, "FunctionName": "n", "Enabled": False}],
             "Deliveries": [{**DELIVERY, "Directory": out, "Schema": {}}], "Alerts": [ALERT]}
         path = self.write(template)
-        for _ in range(40):
+        for _ in range(15):
             runs = [subprocess.Popen([LSTREAM, "apply", path, *how, "--store", self.store], stdout=subprocess.PIPE,
                                      stderr=subprocess.PIPE, text=True)
                     for how in ([], ["--delete"], [], ["--delete"])]
