@@ -62,7 +62,7 @@ static ls_status open_group(ls_group *group, const char *name, const ls_group_op
     ls_status st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_group_options, worker));
 
     if (st == LS_OK)
-        st = lsi_check_stream_name(name);
+        st = lsi_check_group_name(name);
     if (st == LS_OK)
         st = check_time("failover_ms", own.failover_ms, FAILOVER_MS_MIN);
     if (st == LS_OK)
@@ -162,7 +162,7 @@ ls_status ls_group_delete(ls_stream *stream, const char *name)
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(name);
     LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
-    st = lsi_check_stream_name(name);
+    st = lsi_check_group_name(name);
     return lsi_error_end(st == LS_OK ? lsi_group_delete(stream->stream, name) : st);
 }
 
@@ -255,7 +255,7 @@ ls_status ls_stream_list_leases(ls_stream *stream, const char *group, ls_lease_l
     LSI_REFUSE_NULL(group);
     LSI_REFUSE_NULL(out);
     LSI_ENTER(stream->store);
-    st = lsi_check_stream_name(group);
+    st = lsi_check_group_name(group);
     if (st != LS_OK)
         return st;
     list = lsi_alloc_zero(&stream->store->env.memory, sizeof *list);

@@ -114,7 +114,7 @@ ls_status ls_window_open(ls_stream *stream, const char *name, const ls_window_op
     LSI_REFUSE_NULL(options);
     LSI_REFUSE_NULL(out);
     LSI_ENTER_TO(name != NULL ? LSI_MAY_CONSUME : LSI_MAY_READ, stream->store);
-    st = name != NULL ? lsi_check_stream_name(name) : LS_OK;
+    st = name != NULL ? lsi_check_window_name(name) : LS_OK;
     if (st == LS_OK)
         st = take_options(options, &own, &fold);
     if (st != LS_OK)
@@ -277,6 +277,6 @@ ls_status ls_window_delete(ls_stream *stream, const char *name)
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(name);
     LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
-    st = lsi_check_stream_name(name);
+    st = lsi_check_window_name(name);
     return lsi_error_end(st == LS_OK ? lsi_window_remove(stream->stream, name) : st);
 }

@@ -1,4 +1,4 @@
-/* Names of streams, consumers, mappings and shards. All but the last are strict, since the store is made of them; a
+/* Names of streams, of what reads them, and of shards. All but the last are strict, since the store is made of them; a
  * shard's id is read as leniently as the service reads it (`x-5` and `5` are `shardId-000000000005`), since ids come
  * from people and other programs. Characters are compared as ASCII: isalnum() would ask the locale. */
 #include "stream/stream.h"
@@ -61,6 +61,16 @@ ls_status lsi_check_alert_name(const char *name)
 ls_status lsi_check_delivery_name(const char *name)
 {
     return check_name("delivery", name);
+}
+
+ls_status lsi_check_group_name(const char *name)
+{
+    return check_name("group", name);
+}
+
+ls_status lsi_check_window_name(const char *name)
+{
+    return check_name("window", name);
 }
 
 void lsi_stream_arn(const char *name, char text[LSI_STREAM_ARN_BYTES])

@@ -66,6 +66,8 @@ ls_status lsi_check_consumer_name(const char *name); /* the same */
 ls_status lsi_check_mapping_name(const char *name);  /* the same */
 ls_status lsi_check_alert_name(const char *name);    /* the same */
 ls_status lsi_check_delivery_name(const char *name); /* the same */
+ls_status lsi_check_group_name(const char *name);    /* the same */
+ls_status lsi_check_window_name(const char *name);   /* the same */
 #define LSI_SHARD_ID_BYTES 24
 void lsi_shard_id_format(uint32_t shard, char text[LSI_SHARD_ID_BYTES]); /* shardId-000000000005 */
 /* Lenient as the service: what follows the first '-' (or all of it), digits, at most 2147483647. */

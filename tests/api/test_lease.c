@@ -69,7 +69,12 @@ static void options_have_limits(void **state)
     assert_int_equal(ls_group_open(stream, NULL, NULL, &group), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_group_open(stream, "g", NULL, NULL), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_list_leases(stream, "g", &list), LS_ERR_NOT_FOUND); /* Nothing was made. */
+    assert_int_equal(ls_group_open(stream, "", NULL, &group), LS_ERR_INVALID_ARGUMENT);
+    assert_string_equal(ls_last_error_message(), "group name is empty: it has 1..128 characters");
     assert_int_equal(ls_stream_list_leases(stream, "a/b", &list), LS_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(ls_last_error_message(), "group name 'a/b': "));
+    assert_int_equal(ls_group_delete(stream, "a/b"), LS_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(ls_last_error_message(), "group name 'a/b': "));
     assert_int_equal(ls_group_delete(stream, "g"), LS_ERR_NOT_FOUND);
     assert_string_equal(ls_last_error_message(), "stream 'orders' has no group 'g'");
     assert_int_equal(ls_stream_close(stream), LS_OK);

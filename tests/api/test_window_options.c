@@ -118,6 +118,7 @@ static void options_have_limits(void **state)
     window = NULL;
     assert_int_equal(ls_window_open(stream, "a/b", &good, &window), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_window_open(stream, "", &good, &window), LS_ERR_INVALID_ARGUMENT);
+    assert_string_equal(ls_last_error_message(), "window name is empty: it has 1..128 characters");
     assert_int_equal(ls_window_open(NULL, NULL, &good, &window), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_window_open(stream, NULL, NULL, &window), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_window_open(stream, NULL, &good, NULL), LS_ERR_INVALID_ARGUMENT);
@@ -153,6 +154,7 @@ static void arguments_of_calls_are_checked(void **state)
     assert_int_equal(ls_window_tip(window, 0), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_window_store(window), LS_OK); /* It has no name, and there is nothing to do. */
     assert_int_equal(ls_window_delete(stream, "a/b"), LS_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(ls_last_error_message(), "window name 'a/b': "));
     assert_int_equal(ls_window_delete(stream, "a"), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_window_close(window), LS_OK);
     assert_int_equal(ls_stream_close(stream), LS_OK);
