@@ -37,14 +37,16 @@
 static const char usage[] =
     "Usage: books [OPTION...] [FILE...]\n"
     "\n"
-    "Puts the rows of CSV files into a stream, one durable record per call, reads them\n"
-    "back and reports the number of books, the number with a price, sum and mean; then\n"
-    "times the same puts a page per call, and without waiting for each.\n"
-    "FILE may be -, standard input. Without FILE: the two cases of the seed, 212 rows on\n"
-    "1 shard and 8,786 on 2, made up.\n"
+    "Puts the rows of CSV files into a stream, one durable record per call, reads\n"
+    "them back and reports the number of books, the number with a price, sum and\n"
+    "mean; then times the same puts a page per call, and without waiting for each.\n"
+    "FILE may be -, standard input. Without FILE: the two cases of the seed, 212\n"
+    "rows on 1 shard and 8,786 on 2, made up.\n"
     "\n"
-    "  --shards N        shards of the stream (default 2; without FILE: those of the case)\n"
-    "  --rows N          only the first N rows (default all; without FILE: of each case)\n"
+    "  --shards N        shards of the stream (default 2; without FILE: those of the\n"
+    "                    case)\n"
+    "  --rows N          only the first N rows (default all; without FILE: of each\n"
+    "                    case)\n"
     "  --seed N          other made-up rows (default 1)\n"
     "  --rate N          rows per second, in the first way (default 0: no waiting)\n"
     "  --batch N         records of a page in the second way (default 1000)\n"
@@ -55,9 +57,9 @@ static const char usage[] =
     "\n"
     "Column names match exactly, or else in either case. A price is a plain decimal,\n"
     "perhaps with thousands commas; anything else, a currency sign too, is no price,\n"
-    "nor is one of more than 60 digits before the point or 36 behind it.\n"
-    "The store is temporary: in $TMPDIR, or in /var/tmp, and removed at the end. There is\n"
-    "no --store, since what is timed are puts into new streams.\n";
+    "nor is one of more than 60 digits before the point or 36 behind it. The store\n"
+    "is temporary: in $TMPDIR, or in /var/tmp, and removed at the end. There is no\n"
+    "--store, since what is timed are puts into new streams.\n";
 
 struct options {
     uint64_t shards;      /* 0: not given */

@@ -59,7 +59,7 @@ class Case(unittest.TestCase):
     def help_fits(self):
         done = self.run_it("--help")
         self.assertEqual((done.returncode, done.stderr), (0, b""))
-        self.assertLessEqual(max(map(len, done.stdout.decode().splitlines())), 90)
+        self.assertLessEqual(max(map(len, done.stdout.decode().splitlines())), 80)
 
     def killed_until_done(self, kills, *arguments):
         """Kills it `kills` times with a store that is kept, at random moments, and returns what the next run says. The

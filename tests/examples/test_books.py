@@ -244,7 +244,7 @@ class Refusals(Case):
             self.fails(2, "books", *arguments)
         done = books("--help")
         self.assertEqual((done.returncode, done.stderr), (0, b""))
-        self.assertLessEqual(max(map(len, done.stdout.decode().splitlines())), 90)
+        self.assertLessEqual(max(map(len, done.stdout.decode().splitlines())), 80)
 
     def test_a_result_that_cannot_be_written_is_an_error(self):
         with open("/dev/full", "wb") as full:
