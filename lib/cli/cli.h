@@ -162,7 +162,6 @@ void lsi_format_time(int64_t us, char text[LSI_TIME_BYTES]); /* 2026-11-20T11:42
 void lsi_format_size(uint64_t bytes, char text[LSI_SIZE_BYTES]); /* 12.3 MiB */
 #define LSI_HASH_KEY_BYTES 40
 void lsi_format_hash_key(ls_hash_key key, char text[LSI_HASH_KEY_BYTES]); /* decimal, as Kinesis */
-bool lsi_is_utf8(const void *bytes, size_t size);
 const char *lsi_health_word(ls_status health);
 
 /* ---- store.c ---- */

@@ -267,28 +267,6 @@ void lsi_format_hash_key(ls_hash_key key, char text[LSI_HASH_KEY_BYTES])
     text[count] = '\0';
 }
 
-/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
-bool lsi_is_utf8(const void *bytes, size_t size)
-{
-    const unsigned char *at = bytes;
-    const unsigned char *end = at + size;
-
-    while (at < end) {
-        unsigned char lead = *at++;
-        unsigned more = lead < 0x80 ? 0 : lead < 0xc2 ? 4 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : lead < 0xf5 ? 3 : 4;
-
-        if (more == 4 || (size_t)(end - at) < more)
-            return false;
-        if (more != 0 && ((lead == 0xe0 && at[0] < 0xa0) || (lead == 0xed && at[0] > 0x9f) ||
-                          (lead == 0xf0 && at[0] < 0x90) || (lead == 0xf4 && at[0] > 0x8f)))
-            return false;
-        for (; more != 0; more--)
-            if ((*at++ & 0xc0) != 0x80)
-                return false;
-    }
-    return true;
-}
-
 const char *lsi_health_word(ls_status health)
 {
     return health == LS_OK ? "ok" : health == LS_ERR_IO ? "failed" : health == LS_ERR_CORRUPT ? "damaged" : "?";

@@ -2,6 +2,8 @@
  * As JSON: one object per line; one writer is kept for all of them, so that a record costs no allocation. */
 #include "cli/cli.h"
 
+#include "base/utf8.h"
+
 static lsi_json_writer writer;
 static bool writer_made;
 static bool writer_failed;
@@ -32,7 +34,7 @@ static void print_json(const ls_record *record)
             lsi_member_bool(&writer, "outside_shard", true);
     }
     lsi_member_int(&writer, "arrival_us", record->arrival_us);
-    if (lsi_is_utf8(record->data.data, record->data.size)) {
+    if (lsi_utf8_count(record->data.data, record->data.size) != LSI_UTF8_BAD) {
         lsi_json_key(&writer, "data");
         lsi_json_string_sized(&writer, record->data.data, record->data.size);
     } else {

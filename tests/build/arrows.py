@@ -40,7 +40,7 @@ ROOMS = {
 FILES = {
     "gateway": ["base/json.h", "base/sigv4.h"],
     "server": ["gateway/gateway.h"],
-    "cli": ["base/base64.h", "base/json.h", "server/server.h"],
+    "cli": ["base/base64.h", "base/json.h", "base/utf8.h", "server/server.h"],
     # What no public call does alone: placing keys, in each width of lanes; the cipher by itself; packing and unpacking.
     "bench": ["base/crypto.h", "base/hash.h", "base/md5.h", "stream/stream.h"],
 }
