@@ -79,23 +79,33 @@ uint64_t lsi_log_prepare_space(const lsi_log_config *config, lsi_slot *slot, con
     return to;
 }
 
-uint64_t lsi_log_bytes_kept(const lsi_segment *segment, uint64_t end, bool is_torn)
+/* How far the file goes, 0: nobody knows; and how far it is needed. */
+static uint64_t file_extent(const lsi_segment *segment, uint64_t end, bool is_torn, uint64_t *kept)
 {
     const lsi_files *files = segment->file.files;
-    uint64_t bytes, kept = lsi_round_up(file_offset(segment, end), GIVE_BACK_UNIT);
+    uint64_t bytes;
 
+    *kept = lsi_round_up(file_offset(segment, end), GIVE_BACK_UNIT);
     if (files->size(&segment->file, &bytes) < 0)
-        return 0;
-    if (is_torn || files->give_back == NULL || bytes <= kept || bytes - kept < GIVE_BACK_BYTES_LEAST)
-        return bytes;
+        bytes = 0;
+    if (is_torn || files->give_back == NULL || bytes <= *kept || bytes - *kept < GIVE_BACK_BYTES_LEAST)
+        *kept = bytes;
+    return bytes;
+}
+
+uint64_t lsi_log_bytes_kept(const lsi_segment *segment, uint64_t end, bool is_torn)
+{
+    uint64_t kept;
+
+    (void)file_extent(segment, end, is_torn, &kept);
     return kept;
 }
 
 void lsi_log_give_back(const lsi_segment *segment, uint64_t end, bool is_torn)
 {
-    uint64_t bytes, kept = lsi_log_bytes_kept(segment, end, is_torn);
+    uint64_t kept, bytes = file_extent(segment, end, is_torn, &kept);
 
-    if (kept != 0 && segment->file.files->size(&segment->file, &bytes) >= 0 && bytes > kept)
+    if (kept < bytes)
         segment->file.files->give_back(&segment->file, kept, bytes - kept);
 }
 

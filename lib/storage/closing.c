@@ -163,18 +163,19 @@ void lsi_log_closing_end(lsi_log *log, bool is_closed)
     note_outcome(lsi_log_slot(log), is_closed);
 }
 
-/* Nobody puts there any more. */
+/* Nobody puts there any more. What a dead writer left stays (R5), and counts. */
 static void give_back_tail(const lsi_log *log, lsi_slot *slot)
 {
     uint32_t number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
-    bool is_torn = (atomic_load_explicit(&slot->roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0;
     uint64_t end = lsi_load(&slot->committed_end);
     lsi_error_state before;
     lsi_segment *segment;
 
+    if ((atomic_load_explicit(&slot->roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0)
+        return;
     lsi_error_save(&before);
     if (lsi_segment_open(&log->config, number, true, &segment) == LS_OK) {
-        lsi_log_give_back(segment, end, is_torn);
+        lsi_log_give_back(segment, end, false);
         atomic_store_explicit(&slot->allocated_end, end, memory_order_relaxed);
         lsi_segment_unref(segment);
     }

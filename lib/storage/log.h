@@ -125,8 +125,8 @@ static inline bool lsi_log_has_step(const lsi_slot *slot)
  * file is not synced again, and readers step over what a reset gives up of it (E1). Heeds and clears roll_first. Locks:
  * append_lock held. FULL, NO_MEMORY: nothing changed. */
 ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon);
-/* append.c: what the file of a segment takes that ends at `end`, when its space is given back. `is_torn`: bytes behind
- * that end are evidence, and all of them stay (R5). */
+/* append.c: what the file of a segment takes that ends at `end`, when its space is given back; 0: nobody knows.
+ * `is_torn`: bytes behind that end are evidence, and all of them stay (R5). */
 uint64_t lsi_log_bytes_kept(const lsi_segment *segment, uint64_t end, bool is_torn);
 
 /* append.c: gives back what was made ahead of it. Nobody appends to it any more, in any process. */
